@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from collections.abc import Mapping as MappingOf
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -257,6 +257,16 @@ class StepReport:
             self.learning_steps += 1
             self.skipped_steps += skipped
             self.learned[learner] = step
+
+    def of_shape(self, horizons: int, quantiles: int) -> "StepReport":
+        """Return the report, without forecasts and scores if these have other numbers of horizons or quantiles.
+
+        After a crash or a reload, a task continues under its earlier settings until its state is saved.
+        """
+        scored = self.scores is None or self.scores.shape[1] == horizons
+        if scored and all(wave.quantiles.shape[1:] == (horizons, quantiles) for wave in self.waves):
+            return self
+        return replace(self, waves=[], scores=None)
 
 
 class Observer:

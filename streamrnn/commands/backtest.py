@@ -105,7 +105,7 @@ def backtest(
         results = _forecast_files(files, output, events, jobs, want_sums=report is not None)
         seconds = time.monotonic() - begun
         rows = [row for result in results for row in _table_rows(result)]
-        console.score_table("stream", settings.forecast.horizons, rows)
+        console.score_table(settings.forecast.horizons, rows)
         records, forecasts = sum(file.records for file in files), sum(result.run.forecasts for result in results)
         rate = f"{seconds:.1f} s ({records / seconds:,.0f} records/s)"
         console.say(f"{records:,} records, {forecasts:,} forecasts in {output}, {rate}")

@@ -59,15 +59,15 @@ def say(line: str) -> None:
     sys.stderr.flush()
 
 
-def score_table(title: str, horizons: Sequence[int], rows: Sequence[tuple[str, Floats, float]]) -> None:
+def score_table(horizons: Sequence[int], rows: Sequence[tuple[str, Floats, float]]) -> None:
     """Write a table of scores to standard output, at three horizons at most.
 
-    A row is a name, its measures (K, 4) and records per second; `title` is the heading above the names.
+    A row is the name of a stream, its measures (K, 4) and records per second.
     """
     selected = selected_horizons(horizons)
     steps = " / ".join(str(horizons[k]) for k in selected)
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    table.add_column(title, no_wrap=True, vertical="bottom")
+    table.add_column("stream", no_wrap=True, vertical="bottom")
     for measure in MEASURES:
         table.add_column(f"{measure}\nstep {steps}", justify="right", no_wrap=True)
     table.add_column("records/s", justify="right", vertical="bottom")

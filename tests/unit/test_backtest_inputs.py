@@ -133,7 +133,7 @@ def test_what_was_found_out_is_printed(tmp_path: Path, capsys: pytest.CaptureFix
 )
 def test_numbers_of_the_table_are_short(value: float, capsys: pytest.CaptureFixture[str]) -> None:
     """A number has at most ten characters, whatever its size."""
-    console.score_table("stream", [1], [("a", np.full((1, 4), value), 1.0)])
+    console.score_table([1], [("a", np.full((1, 4), value), 1.0)])
     cells = capsys.readouterr().out.splitlines()[-1].split()[1:5]
     assert len(cells) == 4
     assert all(len(cell) <= 10 for cell in cells)

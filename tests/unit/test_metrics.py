@@ -28,24 +28,25 @@ OTHER = TopicPartition("sensors", 1)
 SCORES = ((10, 8), (3, 4), (6, 4), (9, 8), (1.5, 2.5), (20, 30), (5, 0), (2, 0))
 """(8, K) two horizons."""
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
+LEVELS = (0.05, 0.5, 0.95)
 
 
 def made(*horizons: int) -> Metrics:
     """Return metrics of forecasts at these horizons, in quantiles from 5% to 95%."""
-    return Metrics(horizons=horizons, quantiles=(0.05, 0.5, 0.95), max_series=1000)
+    return Metrics(horizons=horizons, quantiles=LEVELS, max_series=1000)
 
 
 def wave(rows: Sequence[int], skill: Any, anomaly: Any = None, times: Any = None) -> Wave:
     """Return a wave of these rows; `skill` has shape (B, K)."""
-    count = len(rows)
+    count, shape = len(rows), np.shape(skill)
     return Wave(
         np.array(rows),
         [f"pump/{row}" for row in rows],
         np.arange(count) if times is None else np.array(times),
         np.zeros(count),
         np.zeros(count) if anomaly is None else np.array(anomaly),
-        np.zeros((count, 1), np.int64),
-        np.zeros((count, 1, 1)),
+        np.zeros(shape, np.int64),
+        np.zeros((*shape, len(LEVELS))),
         np.array(skill, np.float64),
     )
 
@@ -282,7 +283,10 @@ def test_silence_is_measured_in_event_time() -> None:
     """Silence lasts from a series' last observation to the latest one of its partition."""
     metrics = made(1)
     metrics.stepped(
-        report(waves=[wave([0, 1], [[0.0], [0.0]], times=[80_000, 5_000]), wave([1], [[0.0]], times=[90_000])])
+        report(
+            waves=[wave([0, 1], [[0.0], [0.0]], times=[80_000, 5_000]), wave([1], [[0.0]], times=[90_000])],
+            scores=None,
+        )
     )
     assert distribution(metrics, "streamrnn_series_silence_seconds")[:4] == [1, 2, 2, 2]  # 10 s are in the bucket of 10
     assert samples(metrics)['streamrnn_series_silence_seconds_gsum{topic="sensors"}'] == 10

@@ -71,6 +71,19 @@ def test_reports_and_lags_are_sent(page: Page) -> None:
         assert (last.partition, last.lag, len(last.columns.rows)) == (OTHER, 77, 0)
 
 
+def test_forecasts_of_another_shape_are_a_gap(page: Page) -> None:
+    """Forecasts at the horizons of an earlier configuration are not sent: the page could not read them."""
+    with closing(PageFeed(page.channel, shape=(len(HORIZONS), len(LEVELS)))) as observer:
+        old = wave([0, 1], 0)
+        old = old._replace(target_times=old.target_times[:, :1], quantiles=old.quantiles[:, :1])
+        observer.stepped(report(old))
+        first = page.next()
+        assert (len(first.columns.rows), first.records, first.gap, first.lost) == (0, 2, True, 2)
+        observer.stepped(report(wave([0], 1)))
+        second = page.next()
+        assert (second.columns.rows.tolist(), second.gap, second.lost) == ([0], False, 0)
+
+
 def test_covariates_are_not_sent(page: Page) -> None:
     """Series of unpublished fields are omitted."""
     with closing(PageFeed(page.channel, hidden=["load"])) as observer:

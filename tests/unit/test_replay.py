@@ -275,7 +275,7 @@ def test_both_sides_are_scored_alike(
     application: Application, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The scores are those of the published records, and equal configurations have equal scores."""
-    tables: list[tuple[str, list[int], list[tuple[str, Floats, float]]]] = []
+    tables: list[tuple[list[int], list[tuple[str, Floats, float]]]] = []
     monkeypatch.setattr("streamrnn.commands.console.score_table", lambda *arguments: tables.append(arguments))
     other = configured("forecast.horizons=2,3", "learning.enabled=false")
     assert compare_configurations(configured(), configured(), ("one", "two"), ["sensors/0"], Position(60), None) == 0
@@ -290,7 +290,7 @@ def test_both_sides_are_scored_alike(
         ours = [(name.split()[0], measures) for name, measures, _ in rows if name.endswith(side)]
         return repr({key: measures.tolist() for key, measures in ours if not key.startswith("sensors/")})
 
-    (_, horizons, rows), (_, common, fewer) = tables
+    (horizons, rows), (common, fewer) = tables
     assert (horizons, common) == ([1, 3], [3])
     for side in ("one", "two"):
         assert by_key(rows, side) == repr(expected)

@@ -202,3 +202,31 @@ def test_wrong_keys(override: str) -> None:
     """A wrong key is refused with its name."""
     with pytest.raises(ConfigError, match=override.partition("=")[0]):
         load(None, ["input.topics=sensors", override])
+
+
+def test_quantiles_may_change(caplog: pytest.LogCaptureFixture) -> None:
+    """After a reload the new levels are exposed; the last forecasts with the old ones only count."""
+    metrics, names, levels = made("*"), {0: "pump-1/rpm"}, (0.1, 0.5, 0.9)
+    metrics.stepped(StepReport(INPUT, records=1, waves=[wave(names, [0], 1)]))
+    metrics.configure(quantiles=levels, max_series=5)
+    new = wave(names, [0], 2)
+    new = new._replace(quantiles=new.quantiles[:, :, [0, 2, 3]], times=new.times + 10**13)
+    metrics.stepped(StepReport(INPUT, records=1, waves=[new]))
+    metrics.stepped(StepReport(INPUT, records=1, waves=[wave(names, [0], 3)]))
+    found = exposed(metrics)[0]["sensors", "0", "pump-1/rpm"]
+    assert found["observed_value", ""] == new.values[0]
+    assert [found[f"forecast_{end}", "3"] for end in ("lower", "median", "upper")] == new.quantiles[0, 1].tolist()
+    assert 'streamrnn_records_total{partition="0",topic="sensors"} 3.0' in metrics.exposition("")[1].decode()
+    assert "metrics_failed" not in caplog.messages
+
+
+def test_forecasts_at_earlier_horizons_only_count(caplog: pytest.LogCaptureFixture) -> None:
+    """After a crash and a change of the horizons, a task continues under those of its saved state for a while."""
+    metrics, names = made("*"), {0: "pump-1/rpm"}
+    metrics.assigned(INPUT)
+    old = wave(names, [0], 1)
+    old = old._replace(target_times=old.target_times[:, :2], quantiles=old.quantiles[:, :2], skill=old.skill[:, :2])
+    metrics.stepped(StepReport(INPUT, records=1, waves=[old], scores=np.ones((8, 2))))
+    assert exposed(metrics)[0] == {}
+    assert 'streamrnn_records_total{partition="0",topic="sensors"} 1.0' in metrics.exposition("")[1].decode()
+    assert "metrics_failed" not in caplog.messages

@@ -155,7 +155,7 @@ def _print_scores(
             tally.add(value)
         rows.append((stream.name, measures_by_key(tally.sums())[stream.name], rate))
     rows.append(("all", mean_measures(measures for _, measures, _ in rows), total_rate))
-    console.score_table("stream", horizons, rows)
+    console.score_table(horizons, rows)
 
 
 def _draw_picture(output: Path, forecasts: Sequence[Sequence[bytes]]) -> None:

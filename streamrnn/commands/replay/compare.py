@@ -104,7 +104,7 @@ def compare_configurations(
             rows += _rows(str(partition), labels, sides, horizons)
     if not rows:
         raise StateError("there is nothing to compare: no partition has a forecast in this range")
-    console.score_table("stream", horizons, rows)
+    console.score_table(horizons, rows)
     return 0
 
 

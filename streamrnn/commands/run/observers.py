@@ -141,7 +141,10 @@ def page_feed(settings: Settings, channel: int | None, explainer: "SeriesExplain
             (end,) = stack.enter_context(page_process(settings, 1))
         else:
             end = stack.enter_context(closing(socket.socket(fileno=channel)))
-        feed = PageFeed(end, hidden=app.hidden_fields(settings), explain=explainer.explain, path=explainer.path)
+        shape = len(settings.forecast.horizons), len(settings.forecast.quantiles)
+        feed = PageFeed(
+            end, hidden=app.hidden_fields(settings), explain=explainer.explain, path=explainer.path, shape=shape
+        )
         yield [stack.enter_context(closing(feed))]
 
 

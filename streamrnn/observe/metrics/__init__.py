@@ -74,7 +74,7 @@ class Metrics(Observer):
         selection: SelectionRule | None = None,
         whole_learning: bool = True,
     ) -> None:
-        self._horizons = [str(horizon) for horizon in horizons]
+        self._horizons, self._levels = [str(horizon) for horizon in horizons], len(quantiles)
         self._event_times: dict[TopicPartition, int] = {}
         self._blocked: defaultdict[TopicPartition, set[str]] = defaultdict(set)
         """Topics that `blocked` was called with, by partition."""
@@ -108,7 +108,9 @@ class Metrics(Observer):
 
     def configure(self, *, quantiles: Sequence[float], max_series: int) -> None:
         """Replace the quantiles and the limit of series."""
-        self._quality.nominal = quantiles[-1] - quantiles[0]
+        self._levels, self._quality.nominal = len(quantiles), quantiles[-1] - quantiles[0]
+        if self._selected is not None:
+            self._selected.configure(quantiles)
         self._gauges["series_limit"].set(max_series)
 
     def reloaded(self, result: str) -> None:
@@ -144,7 +146,7 @@ class Metrics(Observer):
     @_never_raises
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
-        task = task_labels(report.partition)
+        report, task = report.of_shape(len(self._horizons), self._levels), task_labels(report.partition)
         self._count(
             task,
             records=report.records,

@@ -41,6 +41,11 @@ def exported_horizons(count: int) -> list[int]:
     return sorted({0, (count - 1) // 2, count - 1})
 
 
+def _exported_levels(quantiles: Sequence[float]) -> list[int]:
+    """Return the indexes of the lowest quantile, the median and the highest quantile."""
+    return [0, list(quantiles).index(0.5), len(quantiles) - 1]
+
+
 class SelectedSeries:
     """The selected series of all tasks of this process. `horizons` are in steps, `quantiles` levels in rising order."""
 
@@ -49,7 +54,7 @@ class SelectedSeries:
         self._matches = re.compile("|".join(translate(pattern) for pattern in rule.patterns)).match
         self._chosen = exported_horizons(len(horizons))
         self._horizons = [horizons[k] for k in self._chosen]
-        self._levels = [0, list(quantiles).index(0.5), len(quantiles) - 1]
+        self._levels = _exported_levels(quantiles)
         self._lock = threading.Lock()
         """Protects slots from being reassigned while they are read."""
         self._pending: dict[TopicPartition, list[Wave]] = {}
@@ -63,6 +68,12 @@ class SelectedSeries:
         self._latest = np.zeros((rule.limit, 3 + 5 * len(self._chosen)))
         """(slots, values) in the order of SELECTED, those by horizon side by side."""
         self._warned = False
+
+    def configure(self, quantiles: Sequence[float]) -> None:
+        """Replace the quantiles of the waves from now on."""
+        with self._lock:
+            self._store()
+            self._levels = _exported_levels(quantiles)
 
     def stepped(self, report: StepReport) -> None:
         """Add the waves of a batch to the pending ones, and process these if they are large."""

@@ -68,13 +68,14 @@ class PageFeed(Observer):
         hidden: Fields whose series are not sent.
         explain: Called in the worker's thread when the page asks for an explanation.
         path: Called in the worker's thread when the page asks for every step up to a horizon.
+        shape: Numbers of horizons and quantiles that the page expects; others are not sent. None: any.
     """
 
     def __init__(
         self, channel: socket.socket, *, hidden: Sequence[str] = (), explain: Explain = lambda *_: None,
-        path: ComputePath = lambda *_: [],
+        path: ComputePath = lambda *_: [], shape: tuple[int, int] | None = None,
     ) -> None:  # fmt: skip
-        self._channel = channel
+        self._channel, self._shape = channel, shape
         self._explain, self._path = explain, path
         self._requests: deque[Request] = deque()
         """Requests for the worker's thread to answer."""
@@ -121,6 +122,11 @@ class PageFeed(Observer):
 
     def stepped(self, report: StepReport) -> None:
         """See `Observer.stepped`."""
+        fitting = report if self._shape is None else report.of_shape(*self._shape)
+        if fitting is not report:
+            self._gaps.add(report.partition)
+            self._lost += sum(len(wave.rows) for wave in report.waves)
+            report = fitting
         gone = self._gone.get(report.partition, [])
         update = _Update(report.partition, report, None, report.partition in self._gaps, self._lost, gone)
         if self._put(update):
