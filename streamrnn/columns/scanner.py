@@ -241,7 +241,8 @@ def scan_feed(text: Bytes, numbers: Integers, given: Handle[ScanContext], column
     `text` are the concatenated values of its n records, then their keys if the mapping has none. `numbers` are the
     timestamps of the records, the lengths of the values, and the lengths of the keys.
     """
-    (tables, rules), scanned = contents(given), contents(columns)
+    context, scanned = contents(given), contents(columns)
+    tables, rules = context.tables, context.rules
     count = len(scanned.known)
     at = key_at = scanned.starts[0] = unscanned = 0
     for i in range(len(tables.marks)):

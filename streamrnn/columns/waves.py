@@ -79,7 +79,8 @@ def admit(
     The wave ends with the record that reaches `limit` observations. Returns the next record, the new size, and why the
     loop stopped.
     """
-    scanned, (series, keys, wave, counts) = contents(columns), contents(admitted)
+    scanned, state = contents(columns), contents(admitted)
+    series, keys, wave, counts = state.series, state.keys, state.wave, state.counts
     for r in range(first, end):
         key, time = scanned.known[r], scanned.times[r]
         if key == ABSENT:

@@ -95,7 +95,8 @@ def write_documents(
         out: Filled with the keys and documents.
         frames: Columns 1 and 2 are filled with the lengths of keys and documents, (B, 4); see `output_hash`.
     """
-    kinds, literals = contents(template)
+    form = contents(template)
+    kinds, literals = form.kinds, form.literals
     at, last, next_number, next_integer = 0, len(text) - 2, 2, bracket + 3  # after [[ and ],[
     for b in range(len(rows)):
         name = 2 * rows[b]

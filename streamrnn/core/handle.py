@@ -4,37 +4,90 @@ At each call numba reads the address, shape and strides of every array of an arg
 takes longer than the work on one row. A handle reads them once and is valid until one of the arrays is reallocated.
 """
 
+import hashlib
+import struct
+from ctypes import addressof, c_char, create_string_buffer
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 import numba
 import numpy as np
 from llvmlite import ir
-from numba.core.imputils import impl_ret_borrowed
-from numba.extending import NativeValue, intrinsic, models, register_model, unbox
-
-from streamrnn.core.jit import compiled
+from numba.core import cgutils
+from numba.core.imputils import impl_ret_borrowed, lower_getattr_generic
+from numba.core.typing.templates import AttributeTemplate
+from numba.extending import NativeValue, infer_getattr, intrinsic, models, register_model, unbox
+from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 T = TypeVar("T")
+_Template: Any = AttributeTemplate
 MAX_CACHED_ROWS = 64
 """Most rows of a wave whose arrays are cached by number of rows."""
-MAX_BYTES = 16 * 1024  # largest tuple, bytes as numba stores it: over 200 arrays
+WORD = 8
+"""Bytes of each part of a stored array, and of a stored number."""
 RELEASED = 0  # address of a handle without arrays
 
 
 class HandleType(numba.types.Type):
-    """The numba type of a handle, parametrized by the type of its tuple."""
+    """The numba type of a handle, parametrized by the type of its tuple.
+
+    Its name contains a digest only, because numba writes the types of arguments into the names of all functions.
+    """
 
     def __init__(self, content: Any) -> None:
         self.content = content
-        super().__init__(name=f"Handle({content})")
+        super().__init__(name=f"Handle({hashlib.blake2b(str(content).encode(), digest_size=8).hexdigest()})")
+        self.members = dict(zip(getattr(content, "fields", ()), _places(content), strict=False))
+        """Types and positions of the fields of a named tuple, by name."""
 
 
 @register_model(HandleType)
 class _HandleModel(models.OpaqueModel):
     """The data model of a handle: a pointer to the stored tuple."""
+
+
+def _size(kind: Any) -> int:
+    """Return the bytes of a stored value. All parts have the same size: numba stores it without gaps."""
+    if isinstance(kind, numba.types.BaseTuple):
+        return sum(_size(each) for each in cast("Any", kind).types)
+    return WORD * (5 + 2 * kind.ndim if isinstance(kind, numba.types.Array) else 1)
+
+
+def _places(kind: Any) -> "Iterator[tuple[Any, int]]":
+    """Yield the types and the positions, bytes, of the values of a stored tuple."""
+    at = 0
+    for each in kind.types:
+        yield each, at
+        at += _size(each)
+
+
+def _append_words(words: list[int], content: Any) -> None:
+    """Append what numba stores of a tuple, which does not own its arrays.
+
+    Raises:
+        TypeError: A value is neither an array nor a tuple, a float or an int.
+    """
+    if isinstance(content, tuple):
+        for each in content:
+            _append_words(words, each)
+    elif isinstance(content, np.ndarray):
+        words += 0, 0, content.size, content.itemsize, _address(content), *content.shape, *content.strides
+    elif isinstance(content, float):
+        words += struct.unpack("q", struct.pack("d", content))
+    elif type(content) is int:
+        words.append(content)
+    else:
+        raise TypeError(f"a handle cannot store {content!r}")
+
+
+def _address(array: NDArray[Any]) -> int:
+    """Return the address of an array; `array.ctypes.data` takes five times as long."""
+    try:
+        return addressof(c_char.from_buffer(cast("Any", array)))
+    except (TypeError, ValueError):  # read-only, not contiguous, or empty
+        return array.ctypes.data
 
 
 class Handle(Generic[T]):
@@ -43,11 +96,11 @@ class Handle(Generic[T]):
     def __init__(self, content: T, like: "Handle[T] | None" = None) -> None:
         """Store the addresses of the arrays; with `like`, reuse its numba type, because finding the type is slow."""
         self.content = content  # the arrays must live as long as their addresses are used
-        self._memory = np.zeros(MAX_BYTES, np.uint8)
-        self.address = self._memory.ctypes.data
         self._numba_type_: HandleType = HandleType(numba.typeof(content)) if like is None else like._numba_type_
-        if _store(_plain(content), self.address) > MAX_BYTES:
-            raise ValueError(f"a handle of {self._numba_type_} needs more than {MAX_BYTES} bytes")
+        words: list[int] = []
+        _append_words(words, content)
+        self._memory = create_string_buffer(struct.pack(f"{len(words)}q", *words))
+        self.address = addressof(self._memory)
 
     def release(self) -> None:
         """Release the arrays, so that they can move in memory; afterwards the handle can only be used as `like`."""
@@ -92,52 +145,48 @@ def _unbox(_: Any, handle: Any, context: Any) -> Any:
 unbox(HandleType)(_unbox)
 
 
-def _size_of(_: Any, value: Any) -> Any:
-    """Return signature and code generator of `size_of(value)`: its size in bytes, as numba stores it."""
+@infer_getattr
+class _Attributes(_Template):  # type: ignore[misc]  # numba has no type hints
+    """Types the fields of a handle: another handle for a tuple."""
 
-    def emit(context: Any, _: Any, signature: Any, __: Any) -> Any:
-        size = context.get_abi_sizeof(context.get_value_type(signature.args[0]))
-        return context.get_constant(numba.types.intp, size)
+    key = HandleType
 
-    return numba.types.intp(value), emit
-
-
-def _store_at(_: Any, value: Any, address: Any) -> Any:
-    """Return signature and code generator of `store_at(value, address)`, which stores the value there."""
-
-    def emit(context: Any, builder: Any, _: Any, arguments: Any) -> Any:
-        stored, target = arguments
-        builder.store(stored, builder.inttoptr(target, stored.type.as_pointer()), align=8)
-        return context.get_dummy_value()
-
-    return numba.types.void(value, address), emit
+    def generic_resolve(self, handle: HandleType, name: str) -> Any:
+        if name not in handle.members:
+            return None
+        kind, _ = handle.members[name]
+        return HandleType(kind) if isinstance(kind, numba.types.BaseTuple) else kind
 
 
-def _load(_: Any, handle: Any) -> Any:
-    """Return signature and code generator of `contents(handle)`: the stored tuple."""
+def _read(context: Any, builder: Any, handle: HandleType, pointer: Any, name: str) -> Any:
+    """Emit the code that reads a field of a handle."""
+    kind, at = handle.members[name]
+    place = builder.gep(pointer, [ir.IntType(64)(at)], inbounds=True)
+    if isinstance(kind, numba.types.BaseTuple):
+        return place
+    value = builder.load(builder.bitcast(place, context.get_value_type(kind).as_pointer()), align=WORD)
+    return impl_ret_borrowed(context, builder, kind, value)
+
+
+lower_getattr_generic(HandleType)(_read)
+
+
+def _copy(_: Any, handle: Any) -> Any:
+    """Return signature and code generator of `contents(handle)`: a handle of a copy on the stack."""
 
     def emit(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        pointer = context.get_value_type(signature.return_type).as_pointer()
-        content = builder.load(builder.bitcast(arguments[0], pointer), align=8)
-        return impl_ret_borrowed(context, builder, signature.return_type, content)
+        words = _size(signature.return_type.content) // WORD
+        copy = cgutils.alloca_once(builder, ir.ArrayType(ir.IntType(64), words))
+        copied = builder.bitcast(copy, ir.IntType(8).as_pointer())
+        cgutils.raw_memcpy(builder, copied, arguments[0], context.get_constant(numba.types.intp, words), WORD)
+        return copied
 
-    return handle.content(handle), emit
-
-
-size_of, store_at = (cast("Callable[..., Any]", intrinsic(each)) for each in (_size_of, _store_at))
-contents = cast("Callable[[Handle[T]], T]", intrinsic(_load))
-"""Returns the tuple of a handle; for use in compiled functions."""
+    return handle(handle), emit
 
 
-def _plain(content: Any) -> Any:
-    """Return named tuples as plain tuples, which numba stores alike: `_store` then compiles once for all classes."""
-    return tuple(map(_plain, content)) if isinstance(content, tuple) else content
+contents = cast("Callable[[Handle[T]], T]", intrinsic(_copy))
+"""Returns the tuple of a handle, whose fields can be read by name only; for use in compiled functions.
 
-
-@compiled
-def _store(content: Any, address: int) -> int:
-    """Store the content of a handle if it has at most MAX_BYTES bytes; return its size in bytes."""
-    size: int = size_of(content)
-    if size <= MAX_BYTES:
-        store_at(content, address)
-    return size
+It is passed to other functions as one argument. A tuple is passed as all parts of all its arrays, which takes a quarter
+of the compilation time of the loops over a wave. The optimizer removes the copy, as no other code can refer to it.
+"""

@@ -24,13 +24,14 @@ import numpy as np
 from llvmlite import ir
 from numba.core import sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache
-from numba.core.compiler import Compiler
 from numba.core.imputils import impl_ret_borrowed
 from numba.core.registry import CPUDispatcher
 from numba.core.runtime import rtsys  # type: ignore[attr-defined]
 from numba.extending import intrinsic
 from numba.np.arrayobj import populate_array
 from numpy.typing import NDArray
+
+from streamrnn.core.kernel_compiler import KernelCompiler
 
 Floats = NDArray[np.float64]
 Singles = NDArray[np.float32]
@@ -208,22 +209,6 @@ def _without_machine_code(flags: Any) -> Any:
     return flags
 
 
-def _optimize_once(library: Any) -> None:
-    """Optimize a module once. Numba optimizes twice, the first time only to remove more reference counts."""
-    passes, builder = library._codegen._module_pass_manager()  # noqa: SLF001
-    passes.run(library._final_module, builder)  # noqa: SLF001
-
-
-class _KernelCompiler(Compiler):
-    """Numba's compiler with `_optimize_once`, which saves a tenth of the compilation time."""
-
-    def __init__(self, typing: Any, target: Any, library: Any, *others: Any) -> None:
-        library = target.codegen().create_library("kernel")
-        library.enable_object_caching()
-        library._optimize_final_module = partial(_optimize_once, library)  # noqa: SLF001
-        super().__init__(typing, target, library, *others)  # type: ignore[no-untyped-call]
-
-
 class _Kernel(_Dispatcher):  # type: ignore[misc]
     """The form of a function that Python calls; compiled callers use `_Inlined`."""
 
@@ -256,7 +241,7 @@ def compiled_allocating(function: Callable[P, R]) -> Callable[P, R]:
 def _compiled(function: Callable[P, R], **options: Any) -> Callable[P, R]:
     options |= {"error_model": "numpy", "fastmath": False, "forceinline": True}
     target = {"nopython": True, "boundscheck": None, "no_cfunc_wrapper": True, **options}  # nothing calls it from C
-    dispatcher = _Kernel(function, targetoptions=target, pipeline_class=_KernelCompiler)
+    dispatcher = _Kernel(function, targetoptions=target, pipeline_class=KernelCompiler)
     cache: Any = _KernelCache
     dispatcher._cache = cache(function)  # noqa: SLF001 -- as cache=True does, with a cache whose failures are tolerated
     return cast("Callable[P, R]", dispatcher)

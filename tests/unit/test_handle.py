@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from streamrnn.core.banks.lean.bank import LeanBank
-from streamrnn.core.handle import MAX_BYTES, MAX_CACHED_ROWS, Handle, HandlePool, contents
+from streamrnn.core.handle import MAX_CACHED_ROWS, Handle, HandlePool, contents
 from streamrnn.core.jit import Floats, Integers, compiled
 
 
@@ -29,11 +29,17 @@ class Outer(NamedTuple):
 @compiled
 def add_counts(handle: Handle[Outer], rows: Integers) -> float:
     """Add to the matrix, and return the sum of its `rows`."""
-    counts, (matrix, factor), shift = contents(handle)
-    total = 0.0
+    outer = contents(handle)
+    return add_rows(outer.inner, outer.counts, outer.shift, rows)
+
+
+@compiled
+def add_rows(inner: Inner, counts: Integers, shift: int, rows: Integers) -> float:
+    """Do the same with the parts of the tuple, from a handle or as they are."""
+    matrix, total = inner.matrix, 0.0
     for row in rows:
         for column in range(matrix.shape[1]):
-            matrix[row, column] += factor * counts[row] + shift
+            matrix[row, column] += inner.factor * counts[row] + shift
             total += matrix[row, column]
     return total
 
@@ -48,11 +54,28 @@ def test_a_compiled_function_reads_and_writes_the_arrays() -> None:
     assert matrix[:, 2].tolist() == [0, 57, 0, 0, 7]
 
 
-def test_a_tuple_that_is_too_large() -> None:
-    """A tuple that does not fit is an error, and nothing is overwritten."""
-    many: Any = tuple(np.zeros((1,) * 32) for _ in range(MAX_BYTES // 512))  # with the shapes and strides of 32 axes
-    with pytest.raises(ValueError, match=f"needs more than {MAX_BYTES} bytes"):
-        Handle(many)
+def test_a_tuple_and_a_handle_give_the_same() -> None:
+    """Functions that read the fields by name take both; each is compiled with its own type."""
+    handle, plain = (Outer(np.arange(3), Inner(np.zeros((3, 2)), -0.25), 2) for _ in range(2))
+    assert add_counts(Handle(handle), np.array([2])) == add_rows(plain.inner, plain.counts, plain.shift, np.array([2]))
+    np.testing.assert_array_equal(handle.inner.matrix, plain.inner.matrix)
+
+
+@pytest.mark.parametrize("unusable", [True, np.int32(1), "text"])
+def test_a_value_that_cannot_be_stored(unusable: Any) -> None:
+    """Values that numba stores in fewer bytes than their place has, or not at all, are refused."""
+    with pytest.raises(TypeError, match="a handle cannot store"):
+        Handle((np.zeros(1), unusable))
+
+
+def test_handles_are_told_apart_by_the_types_of_their_tuples() -> None:
+    """The name of the type, which contains a digest only, differs if a type deep in the tuple does."""
+    names = [
+        str(Handle(Outer(np.arange(1), Inner(matrix, 1.0), 1))._numba_type_)
+        for matrix in (np.zeros((1, 1)), np.zeros((1, 1)).T, np.zeros((1, 1), np.float32), np.zeros((2, 2))[:, ::2])
+    ]
+    assert len(set(names)) == 3  # one row is contiguous in both directions
+    assert all(len(name) < 40 for name in names)
 
 
 def test_arrays_of_small_waves_are_used_again() -> None:

@@ -115,15 +115,14 @@ def update_full_wave(
     state: Handle[FullBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
 ) -> None:
     """Score the forecasts due at one wave, update the series by it, and fill `wave`."""
-    series, ledger, parts, bounds, plan, chosen, _, _ = contents(state)
-    update = contents(wave)
-    begin_wave(series, rows, update)
+    bank, update = contents(state), contents(wave)
+    begin_wave(bank.series, rows, update)
     score_wave(
-        series, ledger, parts, bounds, plan, chosen, rows, values, times, update.truths, update.anomaly,
-        update.scores,
+        bank.series, bank.ledger, bank.parts, bank.bounds, bank.plan, bank.chosen, rows, values, times, update.truths,
+        update.anomaly, update.scores,
     )  # fmt: skip
-    observe_wave(series, plan, rows, values, times, update.features)
-    end_wave(series, rows, update)
+    observe_wave(bank.series, bank.plan, rows, values, times, update.features)
+    end_wave(bank.series, rows, update)
 
 
 @compiled
@@ -132,9 +131,12 @@ def forecast_full_wave(
     quantiles: Floats, skill: Floats, warming: Booleans,
 ) -> None:  # fmt: skip
     """Forecast after one wave, store the forecasts in the ledger, and fill the parts of PublishedForecasts."""
-    series, ledger, parts, bounds, plan, chosen, young, mature = contents(state)
-    publish_wave(series, ledger, parts, bounds, plan, chosen, young, mature, rows, networks, extra)
-    read_forecasts(series, ledger, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
+    bank, published = contents(state), PublishedForecasts(target_times, quantiles, skill, warming)
+    publish_wave(
+        bank.series, bank.ledger, bank.parts, bank.bounds, bank.plan, bank.chosen, bank.young, bank.mature, rows,
+        networks, extra,
+    )  # fmt: skip
+    read_forecasts(bank.series, bank.ledger, bank.bounds, bank.plan, rows, published)
 
 
 class FullBank(SeriesBank):

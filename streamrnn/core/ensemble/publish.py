@@ -121,7 +121,8 @@ def publish_wave(
             fill_prior(young, mature, count - horizon, prior)
             store_analogs(series, parts.analogs, plan, row, k, slot, search)
             mix_members(series, ledger, parts.analogs, plan, chosen, row, k, slot, prior, scratch, mixed)
-            ledger.mixed[row, slot] = mixed
+            for q in range(quantiles):
+                ledger.mixed[row, slot, q] = mixed[q]
             adjust_quantiles(
                 series, parts, plan, row, k, slot, ledger.networks[row, slot], ledger.final[row], ledger.miss[row, k],
                 shares, mixed,
@@ -132,7 +133,8 @@ def publish_wave(
             apply_widths(series, parts.widths, plan, row, k, slot, predicted, target, mixed)
             apply_offsets(mixed, ledger.offset[row, k], step, plan.middle, published)
             clip_quantiles(bounds, row, series.center[row], value, series.unit[row, slot], published)
-            ledger.final[row, slot] = published
+            for q in range(quantiles):
+                ledger.final[row, slot, q] = published[q]
 
 
 @compiled

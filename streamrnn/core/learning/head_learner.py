@@ -130,7 +130,9 @@ def loss_gradient(
         label: Labels, units, none of them NaN, (B,).
         workspace: Weights, gradient and scratch.
     """
-    loss, (levels, head, out, gradient, block, outputs, hidden) = np.float64(0), contents(workspace)
+    loss, stored = np.float64(0), contents(workspace)
+    levels, head, out, gradient = stored.levels, stored.head, stored.out, stored.gradient
+    block, outputs, hidden = stored.block, stored.outputs, stored.hidden
     for first in range(0, len(label), BLOCK_ROWS):
         end = min(first + BLOCK_ROWS, len(label))
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)

@@ -89,7 +89,8 @@ def forecast_heads(
         lead: See WaveFeatures, (B, K, 3).
         quantiles: Filled, (N, B, K, Q).
     """
-    (rows, horizons, experts), (encoder, heads, interpolation, block) = points.shape, contents(stack)
+    (rows, horizons, experts), stored = points.shape, contents(stack)
+    encoder, heads, interpolation, block = stored.encoder, stored.heads, stored.interpolation, stored.block
     for first in range(0, rows, BLOCK_ROWS):
         end = min(first + BLOCK_ROWS, rows)
         fill_advice(points[first:end], trust[first:end], lead[first:end], block)

@@ -195,7 +195,8 @@ def step_encoders(
         tops: Filled with the encodings, (n, B, U).
         workspace: Weights and scratch.
     """
-    layers, state, into, within = contents(workspace)
+    stored = contents(workspace)
+    layers, state = stored.layers, stored.state
     block = state.shape[1]
     for n in range(len(hidden)):
         for first in range(0, len(rows), block):
@@ -204,5 +205,5 @@ def step_encoders(
                 for r in range(len(part)):
                     decay_state(hidden[n][part[r]], inputs[first + r, gap], layers.decay[n])
             read_block(hidden[n], part, state)
-            step_layers(cell, n, state, inputs[first : first + block], layers, into, within)
+            step_layers(cell, n, state, inputs[first : first + block], layers, stored.into, stored.within)
             write_block(state, hidden[n], part, tops[n][first : first + block])

@@ -101,8 +101,8 @@ def update_lean_wave(
     state: Handle[LeanBankState], rows: Integers, values: Floats, times: Integers, wave: Handle[WaveUpdate]
 ) -> None:
     """Score the forecasts due at one wave, update the series by it, and fill `wave`."""
-    series, feedback, bounds, plan, follow_up, _, _ = contents(state)
-    update = contents(wave)
+    bank, update = contents(state), contents(wave)
+    series, feedback, bounds, plan, follow_up = bank.series, bank.feedback, bank.bounds, bank.plan, bank.follow_up
     begin_wave(series, rows, update)
     final, found = np.empty(len(plan.levels)), np.empty((1 + len(plan.horizons), 2))
     product = np.empty(LEAN_TERMS, np.float32)
@@ -126,9 +126,11 @@ def forecast_lean_wave(
     skill: Floats, warming: Booleans,
 ) -> None:  # fmt: skip
     """Forecast after one wave, store the forecasts, and fill the parts of PublishedForecasts."""
-    series, feedback, bounds, plan, follow_up, young, mature = contents(state)
-    publish_lean_wave(series, feedback, bounds, plan, follow_up, young, mature, rows, networks)
-    read_lean_forecasts(series, bounds, plan, rows, PublishedForecasts(target_times, quantiles, skill, warming))
+    bank, published = contents(state), PublishedForecasts(target_times, quantiles, skill, warming)
+    publish_lean_wave(
+        bank.series, bank.feedback, bank.bounds, bank.plan, bank.follow_up, bank.young, bank.mature, rows, networks
+    )
+    read_lean_forecasts(bank.series, bank.bounds, bank.plan, rows, published)
 
 
 class LeanBank(SeriesBank):
