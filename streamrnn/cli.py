@@ -151,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     from streamrnn.commands.deadletters import command as deadletters  # noqa: PLC0415
     from streamrnn.commands.init import add_init_command  # noqa: PLC0415
     from streamrnn.commands.mcp_server.command import add_mcp_command  # noqa: PLC0415
-    from streamrnn.commands.pretrain import command as pretrain  # noqa: PLC0415
+    from streamrnn.commands.pretrain.command import add_pretrain_command  # noqa: PLC0415
     from streamrnn.commands.replay import command as replay  # noqa: PLC0415
     from streamrnn.commands.run import add_run_command  # noqa: PLC0415
     from streamrnn.commands.sniff.command import add_sniff_command  # noqa: PLC0415
@@ -185,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
     add_mcp_command(commands)
     schema = commands.add_parser("schema", help="print the JSON Schema of the configuration file, for editors")
     schema.set_defaults(command=_schema)
-    pretrain.add_pretrain_command(commands).set_defaults(command=pretrain.run_pretrain)
+    add_pretrain_command(commands)
     add_bench_command(commands, configured)
     add_plan_command(commands, configured)
     add_completion_command(commands, parser)

@@ -241,6 +241,7 @@ def test_each_problem_of_a_configuration_has_a_line(capsys: pytest.CaptureFixtur
         ["state", "export"],
         ["state", "show", "--js"],
         ["replay", "--from", "yesterday"],
+        ["replay", "--from", "100", "--to", "50"],
         ["mcp", "--port", "70000"],
     ],
 )

@@ -134,8 +134,8 @@ def test_verify_finds_a_damaged_piece(
     application.run(settings)
     piece = everything(application, settings)["state"][0][key]  # type: ignore[index]
     spoil(application, settings, {key: damage(piece)})
-    found = rf"^sensors/0, committed at offset 150.*'{key.decode()}'.*by streamrnn state reset, which deletes"
-    with pytest.raises(StateError, match=found):
+    message = rf"^sensors/0, committed at offset 150.*'{key.decode()}'.*by streamrnn state reset, which deletes"
+    with pytest.raises(StateError, match=message):
         show.verify_state(settings, [], replay=False)
     assert capsys.readouterr().out.startswith("sensors/1: ok")
 

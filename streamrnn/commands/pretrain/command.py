@@ -14,9 +14,9 @@ from streamrnn.settings import load
 STEPS = 16_000  # default: about an hour on one core
 
 
-def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
-    """Add the command to the subparsers; the caller sets its function."""
-    parser: argparse.ArgumentParser = commands.add_parser("pretrain", help="train a base network on synthetic series")
+def add_pretrain_command(commands: Any) -> None:
+    """Add the command to the subparsers."""
+    parser = commands.add_parser("pretrain", help="train a base network on synthetic series")
     parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="safetensors file to write")
     parser.add_argument(
         "-c",
@@ -35,11 +35,11 @@ def add_pretrain_command(commands: Any) -> argparse.ArgumentParser:
     parser.add_argument("--start", type=Path, metavar="FILE", help="base network to train further; default: none")
     today = datetime.now(UTC).date().isoformat()
     parser.add_argument("--date", type=_date, default=today, metavar="YYYY-MM-DD", help="on the card; default: today")
-    return parser
+    parser.set_defaults(command=_pretrain)
 
 
-def run_pretrain(arguments: argparse.Namespace) -> int:
-    """Make a base network.
+def _pretrain(arguments: argparse.Namespace) -> int:
+    """Train a base network and write it; return the exit code.
 
     Raises:
         ConfigError: The configuration is invalid, there is no such device, or torch is not installed.

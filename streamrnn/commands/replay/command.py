@@ -1,6 +1,7 @@
 """The command line of `streamrnn replay`."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +19,19 @@ def add_replay_command(commands: Any, configured: argparse.ArgumentParser) -> No
     parser.add_argument("--to", dest="end", type=_position, metavar=metavar, help="default: the committed offset")
     add_partition_option(parser)
     parser.add_argument("--with", dest="other", type=Path, metavar="OTHER.yaml", help="compare with this configuration")
-    parser.set_defaults(command=run_replay)
+    parser.set_defaults(command=partial(run_replay, parser))
 
 
-def run_replay(arguments: argparse.Namespace) -> int:
+def run_replay(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> int:
     """Audit, or compare two configurations; return the exit code.
 
     Raises:
         StreamrnnError: the command failed.
+        SystemExit: the range is empty (2).
     """
+    start, end = arguments.start, arguments.end
+    if start is not None and end is not None and None not in (start.offset, end.offset) and start.offset >= end.offset:
+        parser.error(f"--from {start.offset} is not before --to {end.offset}")
     from streamrnn.runtime.warm_up import announce_compilation  # noqa: PLC0415 -- numpy
 
     settings = load(arguments.config, arguments.overrides)
@@ -34,15 +39,13 @@ def run_replay(arguments: argparse.Namespace) -> int:
     if arguments.other is None:
         from streamrnn.commands.replay.audit import audit  # noqa: PLC0415 -- numpy and the log
 
-        return audit(settings, arguments.partitions, arguments.start, arguments.end)
+        return audit(settings, arguments.partitions, start, end)
     other = load(arguments.other, topics_required=False)
     from streamrnn.commands.replay.compare import compare_configurations  # noqa: PLC0415
 
     files = [Path("defaults") if each is None else each for each in (arguments.config, arguments.other)]
     first, second = (each.name for each in files) if files[0].name != files[1].name else map(str, files)
-    return compare_configurations(
-        settings, other, (first, second), arguments.partitions, arguments.start, arguments.end
-    )
+    return compare_configurations(settings, other, (first, second), arguments.partitions, start, end)
 
 
 def _position(text: str) -> Position:
