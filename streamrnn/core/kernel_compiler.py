@@ -25,7 +25,7 @@ def _optimize_once(library: Any) -> None:
 
 
 def _remember_operators(context: Any) -> None:
-    """Let a typing context look up the types of operations on numbers, which numba infers anew at each occurrence."""
+    """Let a typing context look up the types of operations on numbers, which numba infers again at each occurrence."""
     resolve, known = context.resolve_function_type, {}
 
     def remember(function: Any, arguments: tuple[Any, ...], keywords: dict[str, Any]) -> Any:

@@ -210,7 +210,7 @@ def test_two_processes_compile_everything(lean: bool) -> None:
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     one = "update_lean_wave" if lean else "update_full_wave"
-    lines = ["True", "waited for", f"_store scan_feed {one} 3 True", "(float64,)", "False"]
+    lines = ["True", "waited for", f"scan_feed {one} 2 True", "(float64,)", "False"]
     assert done.stdout.splitlines() == lines
 
 
