@@ -1,5 +1,6 @@
 """OpenTelemetry metrics: protobuf and JSON, all types, and the names of series."""
 
+import itertools
 import json
 import sys
 from typing import Any
@@ -293,6 +294,14 @@ points = st.fixed_dictionaries(
     {"asDouble": st.floats(-1e30, 1e30)}, optional={"attributes": pairs.map(lambda texts: attributes(**texts))}
 )
 metrics = st.builds(lambda found, name: gauge(*found, name=name), st.lists(points, max_size=3), texts)
+
+
+def test_protobuf_with_a_line_of_json() -> None:
+    """Protobuf is not JSON where one of its sizes is a bracket and another one a digit on a line of its own."""
+    sizes = itertools.product(range(60), range(60))
+    requests = (request(gauge({"asDouble": 1.5}, name=n * "m"), host=k * "a") for n, k in sizes)
+    value = next(each for each in map(protobuf, requests) if each.startswith(b"\n[\n0\n"))
+    assert [each["fields"] for each in documents(OtlpFormat(), value)] == [{"value": 1.5}]
 
 
 @given(st.lists(metrics, max_size=3), texts, pairs)

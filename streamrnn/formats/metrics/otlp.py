@@ -56,19 +56,23 @@ class OtlpFormat(Format):
         return documents
 
     def _points(self, value: bytes) -> Iterator[Point | RecordError]:
-        if value.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+        if _is_protobuf(value):
             yield from self._protobuf.points(value)
             return
-        try:
-            entries = json_documents(value)
-        except RecordError:
-            # the first byte of protobuf is a line end, and the second one, a size, can be a brace
-            if value[:1] != b"\n":
-                raise
-            yield from self._protobuf.points(value)
-        else:
-            for entry in entries:
-                yield from json_points(entry)
+        for entry in json_documents(value):
+            yield from json_points(entry)
+
+
+def _is_protobuf(value: bytes) -> bool:
+    """Return whether a value is no JSON. The first byte of protobuf is a line end, the next, a size, can be a brace."""
+    if value.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] not in (b"{", b"["):
+        return True
+    if value[:1] != b"\n":
+        return False
+    try:
+        return any(isinstance(each, RecordError) for each in json_documents(value))
+    except RecordError:
+        return True
 
 
 _Known = dict[tuple[object, ...], tuple[OtlpMetric, dict[str, object]]]
