@@ -20,8 +20,9 @@ PEERS: dict[str, str] = {
 """Program of each peer."""
 REQUIREMENTS = (
     "quixstreams==3.28.1", "kafka-python==3.0.12", "lz4", "orjson", "river>=0.25,<0.26", "deep-river==0.3.4",
+    "pytest",
 )  # fmt: skip
-"""deep-river brings torch, and needs this River."""
+"""deep-river brings torch, needs this River, and imports pytest without requiring it."""
 
 
 def environment(folder: Path, requirements: Sequence[str] = REQUIREMENTS) -> Path:
