@@ -59,7 +59,7 @@ def load_others(task: "Task") -> None:
     The update is replaced by one that returns zeros, except for the number of observations; the forecasts, which would
     not be finite, are zeros, too. Records are decoded and not scanned.
     """
-    scanner = task._admission._scanner  # noqa: SLF001 -- as below
+    scanner = task._admission._scanner  # noqa: SLF001 -- as above
     if scanner is not None:
         scanner.usable = False
     bank: Any = task.forecaster._bank  # noqa: SLF001 -- as above
